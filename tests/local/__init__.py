@@ -1,0 +1,1 @@
+"""Tests of the bootstrap, the supervisor and the local services."""
