@@ -1,0 +1,1 @@
+"""The one ledger: every quantity once, double entry, pending until final. Pure."""

@@ -1,0 +1,1 @@
+"""Consolidated margin: a pure function of portfolio, market and parameters. Pure."""

@@ -1,0 +1,1 @@
+"""Market data as pure values: prices, their age, curves. Pure."""
