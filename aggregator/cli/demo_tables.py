@@ -51,6 +51,7 @@ def _accounts(found: dict[str, Any]) -> None:
             s["state"],
             usd(s["requirement_alone_usd"], up=True),
             usd(s["capital_saved_usd"]),
+            "–" if s["coverage"] is None else f"{float(s['coverage']):.2f}",
         )
         for a in found["accounts"]
         for s in a["stages"]
@@ -66,6 +67,7 @@ def _accounts(found: dict[str, Any]) -> None:
             "state",
             "venues alone (usd)",
             "capital saved (usd)",
+            "coverage",
         ],
         rows,
     )

@@ -17,7 +17,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -237,13 +237,13 @@ async def play(config: Config) -> None:
     await world.run(lambda port: print(json.dumps({"ready": True, "control_port": port}), flush=True))
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Read the configuration and play. Exit code 1 with the error's name when something cannot be cured by waiting."""
     parser = argparse.ArgumentParser(prog="python3 -m aggregator.local.actors", description="outsiders of the local networks")
     parser.add_argument("--config", type=Path, required=True, help="JSON file, see the module's text")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
-        asyncio.run(play(configured(json.loads(parser.parse_args().config.read_text()))))
+        asyncio.run(play(configured(json.loads(parser.parse_args(argv).config.read_text()))))
     except* (ChainBroken, NetworkInvalid, IsthmusError, OSError, json.JSONDecodeError) as group:
         for error in group.exceptions:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import sleep
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from aggregator.clock import ticks_ms
 from aggregator.errors import ForeignNetwork, ServiceError
@@ -113,6 +113,14 @@ def base_folder() -> Path:
     raise ServiceError("no folder for temporary files can be written; set TMPDIR to a short path of your own")
 
 
+class Keeper(Protocol):
+    """Whoever started a child and can tell of it: the supervisor, or a nursery that forked it."""
+
+    def ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        """One order ({"do": "poll" | "signal", "pid": ...}) and its answer."""
+        ...
+
+
 @dataclass
 class Child:
     """A process under supervision; its output is what its log holds from byte `log_start` on.
@@ -125,7 +133,7 @@ class Child:
     argv: tuple[str, ...]
     log: Path | None
     stop_signal: int
-    supervisor: Supervisor = field(repr=False)
+    supervisor: Keeper = field(repr=False)
     log_start: int = 0
     dismissed: bool = False
 

@@ -58,6 +58,11 @@ def test_rebalance__cash_covers_a_part__repays_it_and_sends_the_rest() -> None:
     assert isinstance(bridge, Bridge) and 15_000 * USDC < bridge.atoms < 15_100 * USDC
 
 
+def test_rebalance__change_in_the_wallet__is_not_worth_a_transaction_while_the_debt_stands() -> None:
+    steps = plan(World({**ELSEWHERE, wallet(A, "hyp_usdc"): 40 * USDC}).situation()).steps
+    assert [type(s.actions[-1]).__name__ for s in steps] == ["Bridge"]
+
+
 def test_rebalance__mandate_keeps_collateral_still__refused() -> None:
     still = Mandate((A, B, C), ("aave_v3", "uniswap_v3"), ("hyperlane",), 100, False)
     found = plan(World(ELSEWHERE, mandate=still).situation())

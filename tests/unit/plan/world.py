@@ -97,13 +97,15 @@ class World:
     limits: Limits = field(default_factory=Limits)
     index: int = RAY
     number: int = 100
+    elapsed: int = 0
 
     def snapshot(self) -> Snapshot:
         prices = {}
         for c in (A, B, C):
-            told = NOW - 10_000 if c in self.stale else NOW
-            prices[c, "eth_usd"] = Price(c, "eth_usd", "ETH", self.eth, told, NOW, 600, self.number)
-            prices[c, "usdc_usd"] = Price(c, "usdc_usd", "USDC", Decimal(1), told, NOW, 600, self.number)
+            now = NOW + self.elapsed
+            told = now - 10_000 if c in self.stale else now
+            prices[c, "eth_usd"] = Price(c, "eth_usd", "ETH", self.eth, told, now, 600, self.number)
+            prices[c, "usdc_usd"] = Price(c, "usdc_usd", "USDC", Decimal(1), told, now, 600, self.number)
         return Snapshot(prices)
 
     def interest(self) -> dict[str, InterestState]:
@@ -116,7 +118,7 @@ class World:
         return found
 
     def situation(self) -> Situation:
-        market, as_of = self.snapshot(), AsOf(cut(self.number), self.snapshot().id, self.parameters.id)
+        market, as_of = self.snapshot(), AsOf(cut(self.number, NOW + self.elapsed), self.snapshot().id, self.parameters.id)
         safes = tuple((c, safe(c)) for c in (A, B, C))
         interest = self.interest()
 

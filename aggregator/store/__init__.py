@@ -1,0 +1,1 @@
+"""The only place where a database transaction is opened: tables, journal, actions, queries."""
