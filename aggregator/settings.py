@@ -38,6 +38,7 @@ class Settings:
     api_port: int = _setting(8570, "port of the API; 0 takes a free one")
     poll_ms: int = _setting(100, "how often the index daemon asks for a new head")
     report_ms: int = _setting(5000, "how long an unchanged margin report may stand before a new one is stored")
+    reconcile_ms: int = _setting(60000, "how often workers reconcile all holdings and verify a stored report")
     ticketer_keys: tuple[str, ...] = _setting((), "hex keys of the ticket signers of this process", secret=True)
     planner_keys: tuple[str, ...] = _setting((), "hex keys of the planner signers of this process", secret=True)
     gas_key: str = _setting("", "hex key that pays gas for dispatched actions; it has no other power", secret=True)

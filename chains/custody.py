@@ -1,7 +1,7 @@
 """Custody: is this Safe a prime account of ours, and is everything its custody rests on still in place. Pure.
 
-Reads are asked at one block; `judge` names the first thing that is wrong. Only the factory's word admits an account: a clean look at
-a foreign Safe proves nothing, because set-up code may have left a module that no list shows.
+Reads are asked at one block; `judge` names the first thing that is wrong. Only the factory's word admits an account: a clean look
+at a foreign Safe proves nothing, because set-up code may have left a module that no list shows.
 """
 
 from __future__ import annotations

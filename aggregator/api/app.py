@@ -59,7 +59,7 @@ async def boundary(request: web.Request, handler: Next) -> web.StreamResponse:
     except (web.HTTPException, asyncio.CancelledError):
         raise
     except ConnectionError:
-        raise  # the reader has gone; there is nobody to answer
+        return web.Response(status=499)  # the reader has gone: nobody will see this, and it is nobody's fault
     except Exception:
         log.exception("unforeseen error on %s %s", request.method, request.path)
         return refused(request, Problem("broken", "an unforeseen error; it is in the log under this request_id"))

@@ -97,6 +97,16 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """The last reconciliation of ledger and networks."""
+
+    accounts: int
+    holdings: int
+    drift: int
+    ago_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything a page may show."""
 
@@ -112,7 +122,8 @@ class Board:
     now: datetime
     newest: Account | None
     tags: Mapping[int, str]
-    drift: Mapping[str, object]
+    leases: tuple[LeaseRow, ...]
+    checked: Checked | None
 
     @property
     def calls(self) -> int:
@@ -133,8 +144,16 @@ def board(desk: Desk, networks: Mapping[ChainId, Network]) -> Board:
     return Board(
         accounts, follows, tuple(_needs(accounts, follows, desk, tags)), nearest, _totals(accounts),
         tuple(sorted(desk.actions, key=lambda a: a.status not in ACTIVE)), sum(a.status in ACTIVE for a in desk.actions),
-        tuple(told(e) for e in desk.events), desk.last_seq, desk.now or datetime.min, newest, tags, desk.drift,
+        tuple(told(e) for e in desk.events), desk.last_seq, desk.now or datetime.min, newest, tags, desk.leases, _checked(desk),
     )  # fmt: skip
+
+
+def _checked(desk: Desk) -> Checked | None:
+    found = desk.checked
+    if not found or desk.now is None:
+        return None
+    ago = (desk.now - found["created_at"]).total_seconds()
+    return Checked(found["accounts_checked"], found["holdings_checked"], len(found["drift"]), ago)
 
 
 def _follow(chain_id: ChainId, network: Network, desk: Desk) -> Follow:

@@ -118,4 +118,4 @@ def prose(text: str) -> str:
     """A sentence of the engine as pages write it: true minus signs, whole dollars with commas, long hashes cut short."""
     text = re.sub(r"0x([0-9a-f]{4})[0-9a-f]{32,}([0-9a-f]{4})", "0x\\1\u2026\\2", text)
     text = re.sub(r"(?<![\w.])-(?=\d)", MINUS, text)
-    return re.sub(r"(?<![\w.\u2026])\d{4,}(\.\d+)?(?![\w\u2026])", lambda m: f"{int(m[0].split('.')[0]):,}", text)
+    return re.sub(r"\b(\d{4,})(?:\.\d{6}\b|(?:\.\d+)?(?= USD))", lambda m: f"{int(m[1]):,}", text)

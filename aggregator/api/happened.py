@@ -11,9 +11,9 @@ from typing import Any, Final
 from aggregator.api import figures as f
 from aggregator.store.event_log import LoggedEvent
 
-# too many to read one by one: each block, each price, each leg of the ledger, each assessment
+# too many to read one by one: each block, price, leg of the ledger, assessment, and the small steps of an action on its way
 QUIET: Final = ("block.adopted", "chain.finalised", "price.published", "transfer.pending", "transfer.posted", "transfer.voided",
-                "margin.assessed")  # fmt: skip
+                "margin.assessed", "action.signed", "action.dispatched", "action.mined")  # fmt: skip
 WORDS: Final[Mapping[str, str]] = {
     "network.stopped": "Stopped", "network.resumed": "Resumed", "chain.rewound": "Reorg", "reconcile.done": "Reconciled",
     "reconcile.drift": "Drift", "client.opened": "Client opened", "client.suspended": "Suspended", "client.resumed": "Resumed",

@@ -117,8 +117,8 @@ async def _changes(request: web.Request, key: ApiKey, name: str, sent: dict[str,
     return b"".join(frames) or b": still here\n\n"
 
 
-def _ask(request: web.Request, wrong: bool = False) -> web.Response:
-    values = {"wrong": wrong, "next": request.query.get("next", request.path_qs), "stream": ""}
+def _ask(request: web.Request, wrong: bool = False, following: str = "") -> web.Response:
+    values = {"wrong": wrong, "next": following or request.path_qs, "stream": ""}
     return _html(rendering.page("enter.html", None, values), 403 if wrong else 401)
 
 
@@ -126,9 +126,12 @@ async def enter(request: web.Request) -> web.StreamResponse:
     """Takes a key, from the form or from the link that `demo` prints, and keeps it in the page's cookie."""
     given = await request.post() if request.method == "POST" else request.query
     token, following = str(given.get("key", "")), str(given.get("next", "/"))
+    # only a path of this server: nobody is sent elsewhere, nor back here
+    if not following.startswith("/") or following.startswith(("//", "/\\", "/enter")):
+        following = "/"
     if await of_token(request, token) is None:
-        return _ask(request, wrong=True)
-    answer = web.HTTPSeeOther(following if following.startswith("/") and not following.startswith("//") else "/")
+        return _ask(request, wrong=bool(token), following=following)
+    answer = web.HTTPSeeOther(following)
     answer.set_cookie(COOKIE, token, max_age=DAY_S, httponly=True, samesite="Strict", secure=request.secure, path="/")
     answer.headers["Cache-Control"] = "no-store"
     raise answer

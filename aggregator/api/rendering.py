@@ -22,7 +22,7 @@ from aggregator.margin.explain import explain
 
 WEB: Final = Path(__file__).parent / "web"
 TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".woff2": "font/woff2", ".txt": "text/plain"}
-OVERVIEW: Final = ("cut", "book", "desk", "accounts", "networks", "actions", "events")
+OVERVIEW: Final = ("cut", "book", "desk", "accounts", "networks", "machine", "actions", "events")
 ACCOUNT: Final = ("cut", "title", "call", "three", "falls", "venues", "scenarios", "positions", "saved", "happened", "client")
 ICONS: Final = {
     "home": "M2 9.5 8 3l6 6.5M4 8v5h8V8",

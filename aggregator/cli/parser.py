@@ -83,6 +83,8 @@ def _operate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("daemon", choices=["index", "assess", "api", "worker"])
     run.add_argument("--queues", metavar="Q,Q", help="worker only: Celery queues to serve (default: all)")
     run.add_argument("--networks", metavar="ID,ID", help="index only: follow these networks (default: all configured)")
+    resume = _add(commands, "resume", "Let a stopped network go on from where its journal stands.", "run:resume", json=False)
+    resume.add_argument("network", type=int, metavar="CHAIN_ID")
     _add(commands, "migrate", "Bring the database schema to this version.", "run:migrate", json=False)
     keys = _add(commands, "key", "Make an API key; the secret is shown once.", "keys:create")
     keys.add_argument("--account", default="", help="the account the key may see; empty: the desk, all accounts")

@@ -11,13 +11,13 @@ from aggregator.tasks.reconcile import ReconcileReport, reconcile
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reconcile now. Returns 1 on drift."""
+    """Reconcile now. Returns 1 on drift, or when a network could not be read."""
     found = asyncio.run(_reconcile(arguments))
     if arguments.json:
         print_json(found.body())
     else:
         _tables(found)
-    return 1 if found.drift else 0
+    return 1 if found.drift or found.failures else 0
 
 
 async def _reconcile(arguments: argparse.Namespace) -> ReconcileReport:
@@ -39,6 +39,7 @@ def _tables(found: ReconcileReport) -> None:
         ["chain id", "block", "hash"],
         [(c, b["number"], b["hash"]) for c, b in body["cut"].items()],
     )
+    table("Networks that could not be read", ["chain id", "why"], found.failures, empty="none")
     rows = [
         (d["account"], d["client"], d["chain_id"], short(d["safe"]), d["ledger_atoms"], d["network_atoms"]) for d in body["drift"]
     ]

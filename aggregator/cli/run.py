@@ -40,6 +40,16 @@ async def _until_stopped(daemon: str, config: settings.Settings) -> int:
     return 0
 
 
+def resume(arguments: argparse.Namespace) -> int:
+    """Lift the stop of one network; the index daemon goes on with it."""
+    from aggregator.cli.context import configured, open_store
+    from aggregator.store import journal
+
+    journal.resume(open_store(configured()), arguments.network, "cli")
+    print(f"network {arguments.network} goes on")
+    return 0
+
+
 def migrate(arguments: argparse.Namespace) -> int:
     """Bring the schema up to date."""
     from aggregator.store import migrate as migration

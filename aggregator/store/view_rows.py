@@ -113,6 +113,6 @@ class Desk:
     actions: tuple[ActionRow, ...]
     events: tuple[LoggedEvent, ...]
     quarantined: tuple[tuple[str, str], ...]
-    drift: Mapping[str, Any] = field(default_factory=dict)
+    checked: Mapping[str, Any] = field(default_factory=dict)
     last_seq: int = 0
     now: datetime | None = None

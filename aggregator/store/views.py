@@ -17,7 +17,6 @@ from aggregator.store.event_log import LoggedEvent
 from aggregator.store.tables import (
     actions,
     attempts,
-    blocks,
     clients,
     cursors,
     event_log,
@@ -111,15 +110,6 @@ def last_seq(store: Store) -> int:
     """The newest event number."""
     with store.snapshot() as conn:
         return log.last_seq(conn, store.deployment)
-
-
-def is_canonical(store: Store, chain_id: int, number: int, block_hash: str) -> bool:
-    """Whether the followed network still holds this block."""
-    with store.snapshot() as conn:
-        return conn.execute(
-            select(blocks.c.hash).where(blocks.c.deployment == store.deployment, blocks.c.chain_id == chain_id,
-                                        blocks.c.number == number, blocks.c.hash == block_hash, ~blocks.c.orphaned)
-        ).first() is not None  # fmt: skip
 
 
 def _seconds(span: ColumnElement[Any], name: str) -> Label[float]:

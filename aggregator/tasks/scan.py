@@ -8,6 +8,8 @@ itself if its worker serves that queue. It also checks at the start that the net
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Collection
 from typing import Any, ClassVar
@@ -22,6 +24,7 @@ from aggregator.store.event_log import Listener
 from aggregator.tasks import chain_state
 from aggregator.tasks.app import QUEUES, SETTLE, dispatch_queue, ring, ring_settle
 from aggregator.tasks.dispatch import dispatch_action
+from aggregator.tasks.periodic import Periodic
 from aggregator.tasks.runtime import Runtime, current
 from aggregator.tasks.settle import settle_action
 from chains.errors import ChainError
@@ -37,6 +40,7 @@ class Scanner:
     def __init__(self, runtime: Runtime, queues: Collection[str]) -> None:
         self.runtime = runtime
         self.queues = frozenset(queues)
+        self.periodic = Periodic(runtime.store, f"{socket.gethostname()}:{os.getpid()}", runtime.settings.reconcile_ms / 1000)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="isthmus-scan", daemon=True)
 
@@ -80,6 +84,10 @@ class Scanner:
     def scan(self) -> int:
         """One round over all networks. Returns how many rows were due. Raises Retryable."""
         found = 0
+        try:
+            self.periodic.turn()
+        except OperationalError as error:
+            LOG.warning("the broker does not take the periodic tasks: %s", error)
         for chain_id, network in self.runtime.networks.items():
             again_s = min(max(network.block_time_ms / 2000, AGAIN_MIN_S), AGAIN_MAX_S)
             for due in actions.due(self.runtime.store, chain_id, again_s):

@@ -72,13 +72,14 @@ def site(postgres_url: str) -> Iterator[Site]:
         try:
             book = Book(store)
             book.write()
-            with _served(book) as address:
-                yield Site(address, book, {"desk": keys.create(store, "", ("read",)), "tern": keys.create(store, "tern", ("read",))})
+            with _Served(book) as address:
+                owners = {"desk": "", "tern": "tern"}
+                yield Site(address, book, {name: keys.create(store, owner, ("read",)) for name, owner in owners.items()})
         finally:
             store.close()
 
 
-class _served:  # noqa: N801  # used as a function
+class _Served:
     """Runs the server on a thread until the block ends."""
 
     def __init__(self, book: Book) -> None:
