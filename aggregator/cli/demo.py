@@ -56,7 +56,8 @@ async def _demo(arguments: argparse.Namespace) -> int:
             return 130
         code = story.result()
         if not arguments.once:
-            say(f"everything stays up and follows new blocks: {stack.api_url} (Ctrl-C ends it)")
+            say("everything stays up and follows new blocks; Ctrl-C ends it. The page, for a browser on this machine:")
+            say(stack.page())
             say("in another terminal: python3 -m aggregator margin | actions | explain marlow initial_margin | reconcile")
             await _watch(stack, stopping)
         return code
@@ -81,7 +82,9 @@ async def _story(arguments: argparse.Namespace, stack: Any, networks: Mapping[Ch
     from chains.rpc import Rpc
 
     await stack.start()
-    say(f"services, three networks and the deployment are up; page and API: {stack.api_url}")
+    say(f"services, three networks and the deployment are up; API: {stack.api_url}")
+    if not arguments.once:
+        say(f"watch it live: {stack.page()}")
     rpcs = {c: Rpc(c, [stack.services.nodes[c].url]) for c in networks}
     try:
         async with IsthmusClient(stack.api_url, stack.desk_key) as api:

@@ -152,6 +152,11 @@ class Stack:
             await asyncio.sleep(0.05)
         raise NotReady(f"{name} (pid {child.pid}) did not become ready within {READY_S:g} s{child.last_words()}")
 
+    def page(self) -> str:
+        """Address that opens the page in a browser: the key is taken once and becomes a cookie."""
+        assert self.store is not None
+        return f"{self.api_url}/enter?key={keys.create(self.store, '', ('read',))}"
+
     async def market(self, **command: object) -> dict[str, object]:
         """One command to the outsiders: price, status, pause_trading, resume_trading."""
         return await actors_control.ask(self.actors_port, command)
