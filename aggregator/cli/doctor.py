@@ -24,7 +24,7 @@ from aggregator.settings import Settings
 from chains import abi
 from chains.contracts import rules
 from chains.errors import ChainError
-from chains.networks.network import Network
+from chains.networks.network import AaveV3, Network
 from chains.rpc import Rpc
 from chains.signer import LocalSigner
 from chains.types import Address
@@ -120,6 +120,8 @@ async def _network(config: Settings, network: Network) -> AsyncIterator[Check]:
             "only one: a lie of it would not be noticed; add a second to ISTHMUS_RPC" if one else "",
         )
         yield await _bytecode(rpc, name, network)
+        if network.protocols.aave_v3:
+            yield await _aave(rpc, name, network, network.protocols.aave_v3)
         yield await _feeds(rpc, name, network, int(head["timestamp"], 16))
         async for check in _own(config, rpc, name, network):
             yield check
@@ -174,6 +176,21 @@ async def _feeds(rpc: Rpc, name: str, network: Network, now: int) -> Check:
         "stale: " + ", ".join(late) if late else f"{len(answers)} answer within their heartbeat",
         "see who publishes them; stale assets count zero for initial margin" if late else "",
     )
+
+
+async def _aave(rpc: Rpc, name: str, network: Network, aave: AaveV3) -> Check:
+    """Risk parameters of the lending venue: governance moves them, and every health factor rests on them."""
+    tokens = [network.tokens[r.token].address for r in aave.reserves]
+    data = ["0x" + abi.call_data("getReserveConfigurationData(address)", token).hex() for token in tokens]
+    answers = await rpc.batch([("eth_call", [{"to": aave.data_provider, "data": d}, "latest"]) for d in data])
+    wrong = []
+    for reserve, answer in zip(aave.reserves, answers, strict=True):
+        words = [int(answer[2 + 64 * i : 66 + 64 * i], 16) for i in range(1, 4)]
+        wanted = [reserve.ltv_bps, reserve.liquidation_threshold_bps, 10_000 + reserve.liquidation_bonus_bps]
+        if words != wanted:
+            wrong.append(f"{reserve.token}: ltv, threshold, bonus are {words} on chain, {wanted} in the file")
+    fix = f"correct chains/networks/{network.chain_id}.toml" if wrong else ""
+    return Check(f"{name}: aave risk", BROKEN if wrong else OK, "; ".join(wrong) or "ltv, threshold and bonus as in the file", fix)
 
 
 async def _own(config: Settings, rpc: Rpc, name: str, network: Network) -> AsyncIterator[Check]:

@@ -26,14 +26,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 160)
-    out = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    out = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         right = any(word in column.lower() for word in RIGHT)
         out.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
     listed = [[Text(str(cell)) for cell in row] for row in rows]
     for row in listed:
         out.add_row(*row)
-    console.print(out if listed else f"{title}: {empty}")
+    console.print(Text(title if listed else f"{title}: {empty}", style="bold" if listed else ""))
+    if listed:
+        console.print(out)
 
 
 def usd(value: Decimal | str | None, *, up: bool = False) -> str:
