@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from aggregator.local.processes import Child, NotReady, Supervisor, SupervisorLost
 
@@ -47,6 +47,7 @@ class Nursery:
         self._logs = supervisor.folder / "logs"
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
+        self._answers: BinaryIO | None = None
         self.process = supervisor.spawn("nursery", [sys.executable, "-m", "aggregator.local.nursery", str(self._path)])
 
     def spawn(self, name: str, target: str, argv: Sequence[str], env: Mapping[str, str]) -> Child:
@@ -58,16 +59,31 @@ class Nursery:
     def ask(self, order: dict[str, Any]) -> dict[str, Any]:
         """One order and its answer. Raises NotReady when it does not come up, SupervisorLost when it is gone."""
         with self._lock:
-            channel = self._channel or self._connect()
+            channel, answers = self._connected()
             try:
                 channel.sendall(json.dumps(order).encode() + b"\n")
-                line = channel.makefile("rb").readline()
+                line = answers.readline()
             except OSError as error:
                 raise SupervisorLost(f"the nursery is gone: {error}{self.process.last_words()}") from error
             if not line:
                 raise SupervisorLost(f"the nursery is gone{self.process.last_words()}")
             answer: dict[str, Any] = json.loads(line)
             return answer
+
+    def close(self) -> None:
+        """Hang up; the nursery then ends its forks and itself."""
+        with self._lock:
+            if self._channel is not None and self._answers is not None:
+                self.process.dismissed = True
+                self._answers.close()
+                self._channel.close()
+                self._channel = self._answers = None
+
+    def _connected(self) -> tuple[socket.socket, BinaryIO]:
+        if self._channel is None or self._answers is None:
+            self._channel = self._connect()
+            self._answers = self._channel.makefile("rb")
+        return self._channel, self._answers
 
     def _connect(self) -> socket.socket:
         deadline = time.monotonic() + READY_S
@@ -81,7 +97,6 @@ class Nursery:
                     raise self.process.death() from None
                 time.sleep(0.02)
                 continue
-            self._channel = channel
             return channel
         raise NotReady(f"the nursery did not come up within {READY_S:g} s{self.process.last_words()}")
 

@@ -176,6 +176,8 @@ class Stack:
         demo_file().unlink(missing_ok=True)
         if self.gate:
             await self.gate.stop()
+        if self.nursery:
+            self.nursery.close()
         if self.store:
             self.store.close()
         await asyncio.to_thread(self.supervisor.stop)

@@ -34,6 +34,11 @@ def test_rebalance__in_transit__waits_for_it() -> None:
     assert plan(World({**ELSEWHERE, travelling(): 20_080 * USDC}).situation()).steps == ()
 
 
+def test_rebalance__arrived_but_not_final__neither_used_nor_sent_again() -> None:
+    arrived = {**ELSEWHERE, wallet(A, "hyp_usdc"): 20_080 * USDC}
+    assert plan(World(arrived, own_views={View.FINALISED: ELSEWHERE}).situation()).steps == ()
+
+
 def test_rebalance__synthetic_has_arrived__swaps_and_repays_all_in_one_step() -> None:
     world = World({**OWING, wallet(A, "hyp_usdc"): 20_080 * USDC})
     (step,) = plan(world.situation()).steps
