@@ -30,51 +30,36 @@ class Moved(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Supplied(Event):
-    """A lending pool's supply shares of `holder` rose by `shares` (Aave: scaled aToken atoms)."""
+class SharesMoved(Event):
+    """Base of the four changes of a lending position. `market`: the pool; `reserve`: the underlying token; `shares`: scaled atoms
+    by which the holder's supply or debt changed; `atoms`: what that was worth at the index of the moment."""
 
     venue: str
-    market: Address  # the pool
-    reserve: Address  # underlying token
+    market: Address
+    reserve: Address
     holder: Address
     shares: int
     atoms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn(Event):
+class Supplied(SharesMoved):
+    """Supply shares of `holder` rose by `shares` (Aave: scaled aToken atoms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(SharesMoved):
     """Supply shares of `holder` fell by `shares`."""
 
-    venue: str
-    market: Address
-    reserve: Address
-    holder: Address
-    shares: int
-    atoms: int
+
+@dataclass(frozen=True, slots=True)
+class Borrowed(SharesMoved):
+    """Debt shares of `holder` rose by `shares` (Aave: scaled variable debt)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Borrowed(Event):
-    """Debt shares of `holder` rose by `shares` (scaled variable debt)."""
-
-    venue: str
-    market: Address
-    reserve: Address
-    holder: Address
-    shares: int
-    atoms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Repaid(Event):
+class Repaid(SharesMoved):
     """Debt shares of `holder` fell by `shares`."""
-
-    venue: str
-    market: Address
-    reserve: Address
-    holder: Address
-    shares: int
-    atoms: int
 
 
 @dataclass(frozen=True, slots=True)
