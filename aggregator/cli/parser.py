@@ -44,7 +44,7 @@ def _demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         type=float,
         default=0.25,
         metavar="F",
-        help="final fall of ETH as a fraction, 0 to 0.25; 0 is a calm day (default 0.25)",
+        help="final fall of ETH as a fraction, 0 to 0.25; 0 is a calm day, below 0.24 a mild one without faults (default 0.25)",
     )
     demo.add_argument("--without", choices=["planner"], help="leave a part out, to see what it is worth")
     demo.add_argument("--keep", action="store_true", help="keep database and logs after the end")

@@ -32,6 +32,9 @@ async def play(stage: Stage) -> dict[str, Any]:
     elif not stage.stack.planner:
         saving = await _act(stage, "3. the fall, without the planner", story_shock.fall_without_planner(stage))
         await snapshot(stage, "after_fall")
+    elif stage.cast.mild:
+        await _act(stage, "3. a mild fall", story_shock.mild_fall(stage))
+        await snapshot(stage, "after_fall")
     else:
         await _act(stage, "3. and 5. the first fall, with faults", story_shock.first_fall(stage))
         await snapshot(stage, "after_first_fall")
@@ -104,9 +107,9 @@ async def report(stage: Stage, reconciled: dict[str, Any], saving: dict[str, Any
         )
     actions = await stage.read(story_reads.actions_report)
     marlow = stage.cast.clients[0].client
-    if stage.stack.planner and not stage.cast.calm:
+    if stage.stack.planner and actions:
         once = all(a["executed_on_chain"] == 1 for a in actions)
-        stage.check("every action was executed exactly once", bool(actions) and once, f"{len(actions)} actions")
+        stage.check("every action was executed exactly once", once, f"{len(actions)} actions")
     return {
         "seed": stage.cast.seed,
         "planner": stage.stack.planner,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 A, B, C = 71001, 71002, 71003
 ETH_USD = 2000.0
+FULL_FALL = 0.24  # from here on both clients' positions come as near as the story's faults and close-out need
 FIRST_LEG = 0.48  # share of the whole fall that comes first
 LIQUIDATION_THRESHOLD = {A: 0.825, B: 0.79}
 
@@ -39,11 +40,17 @@ class Cast:
     """The whole play: clients, the two prices after the falls, what lenders pay in, and the order in which clients arrive."""
 
     seed: int
+    shock: float
     clients: tuple[ClientCast, ...]
     first_price: float
     last_price: float
     lenders_usdc: float
     arrival: tuple[int, ...]
+
+    @property
+    def mild(self) -> bool:
+        """A fall too small for the story's faults and close-out: it comes in small steps instead."""
+        return not self.calm and self.shock < FULL_FALL
 
     @property
     def calm(self) -> bool:
@@ -83,6 +90,7 @@ def draw(seed: int, shock: float) -> Cast:
     random.Random(f"{seed}:arrival").shuffle(order)
     return Cast(
         seed,
+        shock,
         (marlow, tern),
         round(ETH_USD * (1 - fall * FIRST_LEG), 2),
         round(ETH_USD * (1 - fall), 2),

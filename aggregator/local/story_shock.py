@@ -6,14 +6,18 @@ The story only moves the market and watches: what follows is decided by the runn
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 from aggregator.local import story_faults, story_reads
-from aggregator.local.story_cast import ClientCast
+from aggregator.local.story_cast import ETH_USD, ClientCast
 from aggregator.local.story_stage import Stage
+from aggregator.margin.parameters import Parameters
 
 LIVE = {"planned", "dispatched", "mined"}
 QUIET_ROUNDS = 12
+STEP, SETTLE_S = 0.04, 1.0
+WARNING = Decimal(str(Parameters().warning_health_factor))
 
 
 async def price(stage: Stage, usd: float) -> None:
@@ -114,15 +118,38 @@ async def last_fall(stage: Stage) -> None:
     stage.check("close-out went no further", over <= room, f"{over:,.0f} USD above the target, at most {room:,.0f}")
 
 
-async def fall_without_planner(stage: Stage) -> dict[str, Any]:
+async def mild_fall(stage: Stage) -> None:
+    """A fall in small steps, each settled before the next: whatever nears liquidation is topped up, nothing else happens."""
+    now = ETH_USD
+    while now > stage.cast.last_price:
+        now = max(stage.cast.last_price, now * (1 - STEP))
+        await price(stage, round(now, 2))
+        await asyncio.sleep(SETTLE_S)
+        await quiet(stage)
+    for cast in stage.cast.clients:
+        report = await stage.read(story_reads.report_of, cast.client)
+        taken = await liquidated(stage, cast)
+        weakest = min(v.health_factor for v in report.venues if v.health_factor is not None)
+        kept = not taken and report.state.value in {"ok", "call"} and weakest >= WARNING
+        found = f"weakest health factor {weakest:.3f}, state {report.state.value}, {len(taken)} liquidations"
+        stage.check(f"{cast.title} comes through", kept, found)
+
+
+async def fall_without_planner(stage: Stage) -> dict[str, Any] | None:
     """What happens without us: the bot takes the first client's collateral; the loss is what the planner would have saved.
 
-    The loss is the net liquidation value of what the client held before the fall, at the prices after it, minus what it has then.
+    None where the fall does not reach liquidation. The loss is the net liquidation value of what the client held before the fall, at the prices after it, minus what it has then.
     """
     marlow, _ = stage.cast.clients
     held = await stage.read(story_reads.report_of, marlow.client)
     await price(stage, stage.cast.first_price)
     await price(stage, stage.cast.last_price)
+
+    if marlow.health_factor * stage.cast.last_price / ETH_USD >= 1:
+        await asyncio.sleep(SETTLE_S)
+        taken = await liquidated(stage, marlow)
+        stage.check("a fall this small liquidates nobody, with or without the planner", not taken, f"{len(taken)} liquidations")
+        return None
 
     async def probe() -> list[dict[str, Any]] | None:
         return await liquidated(stage, marlow) or None

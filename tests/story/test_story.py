@@ -47,6 +47,12 @@ def test_story__calm_day__gives_no_action(tmp_path: Path) -> None:
     assert found["actions"] == [] and found["faults"] == []
 
 
+def test_story__mild_fall__only_top_ups_and_what_repays_them(tmp_path: Path) -> None:
+    found = told(tmp_path, "--shock", "0.12", "--seed", "3")
+    assert {a["kind"] for a in found["actions"]} <= {"top_up", "rebalance"} and found["actions"]
+    assert {a["stages"][-1]["state"] for a in found["accounts"]} <= {"ok", "call"}
+
+
 def test_story__without_planner__the_bot_liquidates(tmp_path: Path) -> None:
     found = told(tmp_path, "--without", "planner")
     assert found["actions"] == []
