@@ -138,7 +138,8 @@ async def mild_fall(stage: Stage) -> None:
 async def fall_without_planner(stage: Stage) -> dict[str, Any] | None:
     """What happens without us: the bot takes the first client's collateral; the loss is what the planner would have saved.
 
-    None where the fall does not reach liquidation. The loss is the net liquidation value of what the client held before the fall, at the prices after it, minus what it has then.
+    The loss is the net liquidation value of what the client held before the fall, at the prices after it, minus what it has then;
+    None where the fall does not reach liquidation.
     """
     marlow, _ = stage.cast.clients
     held = await stage.read(story_reads.report_of, marlow.client)
