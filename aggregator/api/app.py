@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib.metadata
 import json
 import logging
 from collections.abc import Mapping
@@ -23,21 +22,13 @@ from aggregator.api.services import SERVICES, Services
 from aggregator.errors import ConfigInvalid
 from aggregator.settings import Settings
 from aggregator.store.db import Store
+from aggregator.version import VERSION
 from chains.networks.network import Network
 from chains.rpc import Rpc
 from chains.types import ChainId
 
 log = logging.getLogger(__name__)
 BODY_LIMIT = 64 * 1024
-
-
-@functools.cache
-def version() -> str:
-    """Version of this code, as installed."""
-    try:
-        return importlib.metadata.version("isthmus")
-    except importlib.metadata.PackageNotFoundError:
-        return "0.1.0"
 
 
 def operations() -> tuple[Operation, ...]:
@@ -48,7 +39,7 @@ def operations() -> tuple[Operation, ...]:
 @functools.cache
 def document_text() -> str:
     """The OpenAPI document as served."""
-    return json.dumps(openapi.document(operations(), version()), indent=1)
+    return json.dumps(openapi.document(operations(), VERSION), indent=1)
 
 
 @web.middleware

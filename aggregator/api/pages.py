@@ -24,6 +24,7 @@ from aggregator.api.rendering import ACCOUNT, OVERVIEW
 from aggregator.api.services import SERVICES
 from aggregator.store import views
 from aggregator.store.keys import ApiKey
+from aggregator.version import VERSION
 
 POLICY: Final = ("default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
                  "form-action 'self'")  # fmt: skip
@@ -71,9 +72,8 @@ def _one(found: Board, key: ApiKey, name: str) -> Account:
 
 
 def _frame(request: web.Request, key: ApiKey, here: str, name: str) -> dict[str, Any]:
-    from aggregator.api.app import version
 
-    return {"here": here, "stream": f"/page/stream?account={quote(name)}", "version": version(),
+    return {"here": here, "stream": f"/page/stream?account={quote(name)}", "version": VERSION,
             "deployment": request.app[SERVICES].store.deployment,
             "who": f"Signed in as {key.client or 'the desk'}, key {key.key_id[:6]}"}  # fmt: skip
 

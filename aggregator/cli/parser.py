@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-VERSION = "0.1.0"
+from aggregator.version import VERSION
+
 EPILOG = "Every command that prints a table takes --json. Settings: isthmus config show. README.md tells the rest."
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
 from aggregator.errors import ConfigInvalid, Retryable
-from aggregator.store.migrate import HEAD
+from aggregator.store.tables import SCHEMA
 
 MINIMUM_VERSION = 160000
 DRIVER = "postgresql+psycopg"
@@ -88,9 +88,9 @@ class Store:
                 raise ConfigInvalid(f"database at {self.where} is PostgreSQL {version // 10000}; 16 or newer is needed")
             known = conn.execute(text("select to_regclass('alembic_version')")).scalar_one()
             schema = known and conn.execute(text("select version_num from alembic_version")).scalar_one_or_none()
-        if schema != HEAD:
+        if schema != SCHEMA:
             found = f"has schema {schema}" if schema else "has no schema yet"
-            raise ConfigInvalid(f"database at {self.where} {found}, this code needs {HEAD}; run `isthmus migrate`")
+            raise ConfigInvalid(f"database at {self.where} {found}, this code needs {SCHEMA}; run `isthmus migrate`")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -1,7 +1,7 @@
 """Brings a database to this code's schema, by the Alembic revisions in `migrations/`.
 
-Invariant: HEAD is the newest revision; a database at another revision is refused by `Store.connect`. Concurrent upgrades wait for
-each other. Alembic is imported only when something is to be done: every process that merely connects starts without it.
+Invariant: tables.SCHEMA is the newest revision; a database at another revision is refused by `Store.connect`. Concurrent upgrades
+wait for each other. Alembic is imported only when something is to be done: every process that merely connects starts without it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-HEAD = "0002"
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 _LOCK = "select pg_advisory_xact_lock(hashtextextended('isthmus:migrate', 0))"
 

@@ -23,8 +23,8 @@ from aggregator.portfolio.portfolio import Portfolio
 from aggregator.store.db import Store
 from aggregator.store.event_log import NewEvent, append
 from aggregator.store.tables import market_snapshots, parameter_sets, reports
+from aggregator.version import VERSION
 
-CODE_VERSION = "0.1.0"
 HEAD = "head"
 
 
@@ -68,7 +68,7 @@ def save(conn: Connection, deployment: str, found: Sequence[Assessed]) -> dict[s
         report = one.head
         body = upsert(reports).values(
             deployment=deployment, client=one.client, epoch=report.as_of.key(), cut=codec.encode(report.as_of.cut),
-            market_id=report.as_of.market_id, parameters_id=report.as_of.parameters_id, code_version=CODE_VERSION,
+            market_id=report.as_of.market_id, parameters_id=report.as_of.parameters_id, code_version=VERSION,
             inputs={"views": {name: codec.encode(portfolio) for name, (portfolio, _) in one.views.items()},
                     "digests": {name: explain.digest(made) for name, (_, made) in one.views.items()}},
             body=explain.to_json(report), digest=explain.digest(report), state=report.state.value,

@@ -39,6 +39,7 @@ metadata = MetaData(
     }
 )
 ATOMS = Numeric(80, 0)
+SCHEMA = "0002"  # the newest revision in migrations/
 
 
 def _created() -> Column[object]:

@@ -67,6 +67,7 @@ def test_imports__bootstrap__standard_library_only() -> None:
         "aggregator/bootstrap.py",
         "aggregator/cli/__init__.py",
         "aggregator/cli/parser.py",
+        "aggregator/version.py",
         "aggregator/errors.py",
         "aggregator/settings.py",
         "chains/devnet/artifacts.py",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import tomllib
 from types import ModuleType
 
 import pytest
 
+from aggregator.version import VERSION
 from tests.architecture import source
 
 FOLDERS = [
@@ -31,3 +33,8 @@ def test_registration__every_file__is_registered(package: str, attribute: str) -
     files = {f"{package}.{p.stem}" for p in folder.glob("*.py") if p.stem != "__init__" and not p.stem.startswith("_")}
     registered = names(getattr(importlib.import_module(package), attribute))
     assert files <= registered, f"add to {attribute}: {sorted(files - registered)}"
+
+
+def test_version__project_file_and_code__are_equal() -> None:
+    told = tomllib.loads((source.ROOT / "pyproject.toml").read_text())
+    assert told["project"]["version"] == VERSION

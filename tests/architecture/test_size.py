@@ -11,7 +11,7 @@ from tests.architecture import source
 
 FILES = 300
 FUNCTIONS = 50
-LARGE_FILES: dict[str, int] = {"aggregator/store/tables.py": 347}  # the whole schema, read as one page
+LARGE_FILES: dict[str, int] = {"aggregator/store/tables.py": 348}  # the whole schema, read as one page
 LARGE_FUNCTIONS: dict[str, int] = {}
 
 

@@ -6,13 +6,13 @@ from aggregator.api import schemas as sc
 from aggregator.api.operation import Call, Nothing, Operation
 from aggregator.store import views
 from aggregator.store.view_rows import NetworkRow
+from aggregator.version import VERSION
 
 SILENT_S = 15.0
 
 
 async def health(call: Call[Nothing, Nothing, Nothing]) -> sc.HealthBody:
     """Networks with head, finality and lag; daemons by their leases."""
-    from aggregator.api.app import version
 
     services = call.services
     rows, held, seq = await services.read(views.health, services.store)
@@ -25,7 +25,7 @@ async def health(call: Call[Nothing, Nothing, Nothing]) -> sc.HealthBody:
         for lease in held
     ]  # fmt: skip
     good = all(n.state == "following" for n in networks) and all(d.state == "running" for d in daemons)
-    return sc.HealthBody(state="ok" if good else "degraded", deployment=services.store.deployment, version=version(),
+    return sc.HealthBody(state="ok" if good else "degraded", deployment=services.store.deployment, version=VERSION,
                          networks=networks, daemons=daemons, last_seq=seq)  # fmt: skip
 
 
