@@ -100,7 +100,7 @@ def install(home: Path, requirements: str, *options: str) -> None:
         if theirs in os.environ and ours not in os.environ:
             told[ours] = os.environ[theirs]
     paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and any(os.scandir(paths.capath))):
+    if paths.cafile or (paths.capath and os.listdir(paths.capath)):
         # uv carries certificates of its own; those of the system count where there are some, as for pip.
         told["UV_SYSTEM_CERTS"] = "true"
     if not os.environ.get("UV_CACHE_DIR") and cache_folder().parent == Path(tempfile.gettempdir()):

@@ -6,6 +6,7 @@ for the account: files below a private folder are copied to a cache folder that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -115,12 +116,15 @@ def free_port() -> int:
 def listening_ports(pid: int) -> set[int]:
     """TCP ports that the process itself listens on; empty once it has ended."""
     own = set()
+    folder = f"/proc/{pid}/fd"
     try:
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry.path))
-            own.add(found[1] if found else "")
+        opened = os.listdir(folder)
     except OSError:
         return set()
+    for name in opened:
+        with contextlib.suppress(OSError):  # A file that was closed meanwhile is no socket that it listens on.
+            found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"{folder}/{name}"))
+            own.add(found[1] if found else "")
     ports = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
